@@ -31,7 +31,7 @@ from foveate.pictures.lossy import is_lossy
 from foveate.pictures.opening import called, decoding, open_file
 from foveate.pictures.pam import stated_nodata
 from foveate.pictures.pixels import orient, require_visible, three_channels
-from foveate.pictures.png import decode_png16, is_png16
+from foveate.pictures.png import decode_png16, grey_step, is_png16
 from foveate.pictures.tiff import TiffPicture
 from foveate.pictures.types import PictureInfo, PictureTags, RawPicture
 from foveate.pictures.windows import ArrayWindows, Ground
@@ -85,7 +85,8 @@ def decode_picture(data: bytes, name: str, *, channels: int | None = None, max_p
 def read_raw(path: str | Path, *, max_pixels: int | None = None) -> RawPicture:
     """Read a file's stored values (palette indices, grey values, colours), as label masks need them.
 
-    Of a TIFF, values of any integer or floating-point type. Raises DataError as `read_picture` does.
+    Of a TIFF, values of any integer or floating-point type. Greys of a PNG of 2 or 4 bits are stretched over 0..255, as
+    its standard has it; `step` takes that back. Raises DataError as `read_picture` does.
     """
     path = Path(path)
     stated = stated_nodata(path)  # before the file's own, as in GDAL
@@ -116,7 +117,8 @@ def read_raw(path: str | Path, *, max_pixels: int | None = None) -> RawPicture:
             values = np.array(image.convert("RGB"))
         turn = orientation_of(image, file)
         upright_alpha = None if alpha is None else orient(alpha, turn)
-        return RawPicture(orient(values, turn), palette, is_lossy(image.format, file), upright_alpha, stated)
+        lossy = is_lossy(image.format, file)
+        return RawPicture(orient(values, turn), palette, lossy, upright_alpha, stated, step=grey_step(head))
 
 
 def picture_info(source: str | Path | bytes, name: str = "") -> PictureInfo:

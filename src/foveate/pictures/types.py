@@ -35,6 +35,7 @@ class RawPicture(NamedTuple):
     alpha: (H, W), for files with an alpha channel, which `values` leaves out.
     nodata: the value that the file, or GDAL's `.aux.xml` beside it, declares to be no data.
     white_is_zero: a TIFF says that its values are displayed inverted, which `values` are not.
+    step: `values` are this many times those that the file stores: 85 or 17 for a grey PNG of 2 or 4 bits.
     """
 
     values: np.ndarray
@@ -43,3 +44,4 @@ class RawPicture(NamedTuple):
     alpha: np.ndarray | None = None
     nodata: float | None = None
     white_is_zero: bool = False
+    step: int = 1

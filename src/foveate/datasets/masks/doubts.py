@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from foveate.datasets.classes import hex_color
+from foveate.datasets.masks.few_bits import summary_of
 from foveate.datasets.masks.layers import UNDECIDED, unpack
 from foveate.datasets.masks.reader import MaskReader
 from foveate.datasets.masks.tally import Summary, Tally, summarise
@@ -143,7 +144,7 @@ def _one_class(reader: MaskReader, masks: Mapping[str, Sequence[Path]]) -> list[
 def _labels(reader: MaskReader, path: Path) -> frozenset[int]:
     """The classes of a file; none for a file that cannot be read."""
     try:
-        file = summarise(path)
+        file = summary_of(summarise(path), reader.step)
     except DataError:
         return frozenset()
     values = file.every_color() if reader.plane == "colors" else file.alpha if reader.plane == "alpha" else file.values
@@ -159,7 +160,10 @@ def _values_apart(reader: MaskReader, masks: Mapping[str, Sequence[Path]]) -> li
     guessed = all(name.startswith("class_") for name in reader.classes.names)
     if reader.kind not in ("index", "palette") or not guessed or not {"train", "val"} <= set(masks):
         return []
-    own = {split: frozenset[int]().union(*(_values(path) for path in masks[split])) for split in ("train", "val")}
+    own = {
+        split: frozenset[int]().union(*(_values(path, reader.step) for path in masks[split]))
+        for split in ("train", "val")
+    }
     train, val = own["train"] - own["val"], own["val"] - own["train"]
     if not train or not val:
         return []
@@ -169,9 +173,9 @@ def _values_apart(reader: MaskReader, masks: Mapping[str, Sequence[Path]]) -> li
     ]
 
 
-def _values(path: Path) -> frozenset[int]:
+def _values(path: Path, step: int) -> frozenset[int]:
     try:
-        return summarise(path).values
+        return summary_of(summarise(path), step).values
     except DataError:  # reading it says so
         return frozenset()
 

@@ -11,6 +11,7 @@ import numpy as np
 from foveate.datasets.classes import CLASSES_FILE, ClassList
 from foveate.datasets.masks.advice import advice, codes_of, names_from_one, require_no_name_of_zero, unlabelled_twice
 from foveate.datasets.masks.evidence import Edges, edges, sample
+from foveate.datasets.masks.few_bits import values_of
 from foveate.datasets.masks.layers import UNDECIDED, read_layers
 from foveate.datasets.masks.reader import MaskKind, MaskReader, Plane
 from foveate.datasets.masks.tally import Tally
@@ -69,7 +70,7 @@ class GreyValues:
     def edges(self) -> Edges:
         """Places of the values, in some of the files."""
         files = sample([f.path for f in self.found.files if len(f.values) > 1])
-        return edges([partial(plane_of, path, self.plane) for path in files], colored=False)
+        return edges([partial(plane_of, path, self.plane, self.found.step) for path in files], colored=False)
 
     @cached_property
     def unlisted(self) -> list[int]:
@@ -145,10 +146,10 @@ class GreyValues:
         return DataError(f"{path}: {what}; write {CLASSES_FILE}, beside the pictures, with {lines}")
 
 
-def plane_of(path: Path, plane: Plane) -> np.ndarray:
-    """(H, W) values of a file. Raises DataError."""
+def plane_of(path: Path, plane: Plane, step: int = 1) -> np.ndarray:
+    """(H, W) values of a file, divided by the step of its set. Raises DataError."""
     layers = read_layers(path)
     found = layers.alpha if plane == "alpha" else layers.values
     if found is None:
         raise DataError(f"{path}: changed while it was read; try again")
-    return found
+    return found if plane == "alpha" else values_of(layers, step)

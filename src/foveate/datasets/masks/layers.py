@@ -33,6 +33,7 @@ class Layers:
     nodata: the value that the file declares to be no data. lossy: stored as JPEG or lossy WebP.
     channels: 3 for grey values that were stored as colours.
     white_is_zero: the file is displayed inverted, which the values are not.
+    step: the values are this many times those that the file stores, in 2 or 4 bits.
     """
 
     path: Path
@@ -44,6 +45,7 @@ class Layers:
     lossy: bool = False
     channels: int = 1
     white_is_zero: bool = False
+    step: int = 1
 
     @property
     def form(self) -> str:
@@ -75,7 +77,7 @@ def read_layers(path: Path) -> Layers:
     if palette is not None and (palette == np.arange(len(palette)) * 0x10101).all():
         palette = None  # its colours are the indices themselves
     whole = _integers(path, values)
-    return Layers(path, whole, None, palette, raw.alpha, nodata, raw.lossy, channels, raw.white_is_zero)
+    return Layers(path, whole, None, palette, raw.alpha, nodata, raw.lossy, channels, raw.white_is_zero, raw.step)
 
 
 def _nearly_grey(values: np.ndarray) -> bool:

@@ -10,6 +10,7 @@ from foveate.datasets.classes import CLASSES_FILE, ClassList
 from foveate.datasets.files import Pair
 from foveate.datasets.masks import colors, greys
 from foveate.datasets.masks.doubts import exchanged_note, mask_notes
+from foveate.datasets.masks.few_bits import BITS, as_stored
 from foveate.datasets.masks.published import Published
 from foveate.datasets.masks.reader import MaskReader
 from foveate.datasets.masks.tally import MOST, Summary, Tally, tally
@@ -25,6 +26,8 @@ def recognise_masks(files: Sequence[Path], known: ClassList | None, theirs: Publ
     the class list.
     """
     found = tally(files)
+    if not (known is not None and known.colors and colors.is_colored(found, known)):
+        found = as_stored(found, known)
     alpha = alpha_masks(found)
     unread: tuple[str, ...] = ()
     if known is not None and known.by_color and (alpha is not None or not colors.is_colored(found, known)):
@@ -40,6 +43,8 @@ def recognise_masks(files: Sequence[Path], known: ClassList | None, theirs: Publ
         reader = colors.decide(found, known, theirs)
     else:
         reader = greys.decide(found, known, theirs, "values")
+    if found.step > 1 and reader.plane == "values":
+        reader = replace(reader, step=found.step, remark=f"{reader.remark}, as stored in {BITS[found.step]} bits")
     if known is not None and known.file != CLASSES_FILE:
         reader = replace(reader, remark=f"{reader.remark}, names of {known.file}")
     notes = (*reader.notes, *unread, *mask_notes(found), *exchanged_note(reader, alpha or found))

@@ -91,7 +91,7 @@ class Numbers:
         greys = self.greys
         left_out = frozenset({255, UNDECIDED} if greys.top == 255 else {UNDECIDED}) | (greys.found.nodata - {0})
         files = sample([f.path for f in greys.found.files if len(f.values) > 1])
-        counts = [blobs(plane_of(path, greys.plane), 0, left_out) for path in files]
+        counts = [blobs(plane_of(path, greys.plane, greys.found.step), 0, left_out) for path in files]
         numbers = sum(c.numbers for c in counts)
         return sum(c.whole for c in counts) / numbers if numbers > 2 else 0.0
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from foveate.datasets.classes import CLASSES_FILE, Color, hex_color
 from foveate.datasets.files import Pair
+from foveate.datasets.masks.few_bits import values_of
 from foveate.datasets.masks.layers import Layers, read_layers, unpack
 from foveate.errors import DataError, counted
 from foveate.records import ClassTable
@@ -31,6 +32,7 @@ class MaskReader:
     threshold: of smoothed binary masks, the least value of class 1.
     background: of object numbers, the value or colour that is no object.
     advice: what to do about a value that has no label. refused: the complaint about the first file with such values.
+    step: of grey masks of 2 or 4 bits, by which decoded values are divided (see `few_bits`).
     file: the class list's name in messages. notes: sentences on what the values may mean otherwise.
     """
 
@@ -45,6 +47,7 @@ class MaskReader:
     refused: str = ""
     file: str = CLASSES_FILE
     notes: tuple[str, ...] = ()
+    step: int = 1
 
     def __call__(self, pair: Pair, height: int, width: int) -> np.ndarray:
         """(H, W) labels of the mask file `pair.label`. Raises DataError."""
@@ -85,7 +88,7 @@ class MaskReader:
         if self.plane == "values":
             if layers.values is None:
                 raise DataError(f"{layers.path}: holds colours, but the other masks hold indices; save all masks alike")
-            return layers.values
+            return values_of(layers, self.step)
         return colors_of(layers)
 
     def _look_up(self, layers: Layers, plane: np.ndarray) -> np.ndarray:

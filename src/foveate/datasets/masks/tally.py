@@ -28,6 +28,7 @@ class Summary:
     colours under an alpha of 0, and under any other. wide: stored with more than 8 bits. nodata, lossy, channels,
     form, white_is_zero: as in `Layers`. grid: the values or colours at GRID x GRID places. around, alpha_around: of two
     values or colours, and of the alpha channel's, the one that lies around the other (see `evidence.surrounding`).
+    step: the values are this many times those that the file stores, in 2 or 4 bits.
     """
 
     path: Path
@@ -46,6 +47,7 @@ class Summary:
     grid: tuple[int, ...] = ()
     around: int | None = None
     alpha_around: int | None = None
+    step: int = 1
 
     def every_color(self) -> frozenset[int]:
         """The colours of the file: its own, its palette's, or grey values as three equal channels."""
@@ -84,7 +86,7 @@ def _summarise(path: Path, changed: int, size: int) -> Summary:
     return Summary(
         path, found if grey else frozenset(), frozenset() if grey else found, colors, alpha, clear, solid,
         plane.dtype.itemsize > 1 and grey, layers.nodata, layers.lossy, layers.channels, layers.form,
-        layers.white_is_zero, _grid(plane), around, alpha_around,
+        layers.white_is_zero, _grid(plane), around, alpha_around, layers.step,
     )  # fmt: skip
 
 
@@ -102,9 +104,13 @@ def _plane(layers: Layers) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Tally:
-    """Summaries of the files of a set that can be read."""
+    """Summaries of the files of a set that can be read.
+
+    step: by which the values of files were divided, as a reader has to divide them.
+    """
 
     files: tuple[Summary, ...]
+    step: int = 1
 
     @cached_property
     def values(self) -> frozenset[int]:
