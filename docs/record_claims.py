@@ -86,7 +86,7 @@ def due(claim: Claim, record: Mapping[str, Any]) -> str:
 
 
 def measure(claims: Mapping[str, Claim], but_timed: bool, folder: Path, threads: str = "1,2") -> None:
-    """Measure claims, a process for each group that shares trainings, and record each group as it ends.
+    """Measure claims, a process for each group that shares trainings, recording what each found even where it fails.
 
     Raises ConfigError if wall times would be measured beside other work, or a measurement fails.
     """
@@ -106,9 +106,10 @@ def measure(claims: Mapping[str, Claim], but_timed: bool, folder: Path, threads:
             file = Path(temporary) / "found.json"
             command = ["claims", *names, "--long", "--threads", threads, "--json", str(file)]
             done = subprocess.run([sys.executable, "-m", "foveate", *command])
+            if file.exists():
+                merge(json.loads(file.read_text(encoding="utf-8")), folder)
             if done.returncode:
                 raise ConfigError(f"foveate {' '.join(command)} failed; its message is above")
-            merge(json.loads(file.read_text(encoding="utf-8")), folder)
 
 
 def merge(findings: Sequence[Mapping[str, Any]], folder: Path) -> None:

@@ -350,6 +350,20 @@ def test_wall_times_are_measured_on_an_idle_machine_or_not_at_all(recorder, tmp_
     assert commands == [["claims", names[0], "--long", "--threads", "2", "--json"]]
 
 
+def test_what_was_found_before_a_failure_is_recorded(recorder, tmp_path, monkeypatch):
+    name = "iterating_removes_noise"
+    finding = {"name": name, "seeds": [0, 1, 2], "runs": [run([[1.5], [2.5], [3.5]])]}
+
+    def fake(command):
+        Path(command[-1]).write_text(json.dumps([finding]))
+        return type("Done", (), {"returncode": 1})
+
+    monkeypatch.setattr(recorder.subprocess, "run", fake)
+    with pytest.raises(ConfigError, match=f"foveate claims {name} .* failed; its message is above"):
+        recorder.measure({name: find("claim", name).load()()}, True, tmp_path)
+    assert recorder.read(tmp_path, name)["runs"][0]["figures"] == [[1.5], [2.5], [3.5]]
+
+
 def test_the_list_names_what_is_due_and_why(recorder, tmp_path, capsys):
     assert recorder.main(["patches_are_expensive", "upconv_is_no_inverse", "--list"], tmp_path) == 0
     said = "not measured with these seeds"

@@ -62,12 +62,23 @@ def test_decibels_are_drawn_evenly_between_the_two() -> None:
     assert 75 < sum(value < 25 for value in drawn) < 125
 
 
-def test_without_options_nothing_changes_and_features_never_do() -> None:
+def test_without_options_nothing_changes() -> None:
     assert torch.equal(changed(0, speed=0.0, noise=()), TONE)
-    frames = torch.rand(50, 3)
+
+
+def test_features_change_their_speed_alone() -> None:
+    """A ramp stays one from its first value to its last, over another number of frames."""
+    frames = torch.stack([torch.linspace(0, 1, 50), torch.linspace(5, 3, 50)], 1)
     sample = {"audio": Sound(frames, 100), "name": "a"}
-    assert sample["audio"].is_features  # type: ignore[attr-defined]
-    assert SpeechAugment().build({}, None)(sample)["audio"].values is frames
+    sizes = set()
+    for seed in range(20):
+        torch.manual_seed(seed)
+        values = SpeechAugment(speed=0.2, noise=(0.0, 0.0)).build({}, None)(sample)["audio"].values
+        sizes.add(len(values))
+        expected = torch.stack([torch.linspace(0, 1, len(values)), torch.linspace(5, 3, len(values))], 1)
+        torch.testing.assert_close(values, expected, rtol=0, atol=1e-5)
+    assert 41 <= min(sizes) < 46 and 55 < max(sizes) <= 63
+    assert SpeechAugment(speed=0.0).build({}, None)(sample)["audio"].values is frames
 
 
 @pytest.mark.parametrize(

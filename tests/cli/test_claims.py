@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -43,6 +44,20 @@ def test_claims_as_json(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> N
         assert {"command", "commit", "clean", "packages", "cpu", "threads", "peak_memory_mib"} <= set(run)
         assert row["interval"][0] <= row["effect"] <= row["interval"][1]
         assert row["verdict"] == "holds" and row["seeds"] == [0, 1, 2]
+
+
+def test_what_was_measured_is_kept_where_a_later_claim_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    measure = claims.examine
+
+    def examine(name: str, *others: Any) -> claims.Finding:
+        if name == QUICK[1]:
+            raise KeyboardInterrupt
+        return measure(name, *others)
+
+    monkeypatch.setattr(claims, "examine", examine)
+    file = tmp_path / "claims.json"
+    assert cli.main(["claims", *QUICK, "--json", str(file)]) != 0
+    assert [row["name"] for row in json.loads(file.read_text())] == QUICK[:1]
 
 
 def test_the_spread_over_threads_is_measured_and_printed(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from typing import Any
 
 import pytest
@@ -206,6 +208,37 @@ def test_unknown_characters_are_read_but_not_learned_and_smoothing_is_of_trainin
         losses = model.loss(batch)
     own = [log_p[0, 0, 4], log_p[0, 2, 5], log_p[0, 3, END], log_p[1, 0, 6], log_p[1, 1, END]]
     assert float(losses["loss"]) == float(losses["characters"]) == pytest.approx(-float(sum(own)) / 5, rel=1e-6)
+
+
+def test_classification_sums_over_all_ways_to_write_the_text_over_the_cells() -> None:
+    """Every path of one symbol a cell that spells the text once repeats are joined and blanks are dropped."""
+    model = build(ctc=0.3)
+    tokens = torch.tensor([[4, 4, END], [6, END, PAD]])
+    batch: Any = {"audio": recordings(), "audio_lengths": LENGTHS, "tokens": tokens, "names": ["a", "b"]}
+    with torch.no_grad():
+        losses = model.loss(batch)
+        memory, _ = model.begin(recordings(), LENGTHS)
+        p = model.classify(memory.cells).softmax(-1)  # type: ignore[misc]
+    total = 0.0
+    for own, cells, text in zip(p, (3, 2), ([4, 4], [6]), strict=True):
+        ways = 0.0
+        for path in itertools.product(range(9), repeat=cells):
+            joined = [symbol for symbol, _ in itertools.groupby(path)]
+            if [symbol for symbol in joined if symbol != PAD] == text:
+                ways += math.prod(float(own[cell, symbol]) for cell, symbol in enumerate(path))
+        total -= math.log(ways)
+    assert float(losses["ctc"]) == pytest.approx(total / 5, rel=1e-5)
+    expected = 0.3 * float(losses["ctc"]) + 0.7 * float(losses["characters"])
+    assert float(losses["loss"]) == pytest.approx(expected, rel=1e-6)
+
+
+def test_a_text_of_more_characters_than_cells_has_no_part_in_classification() -> None:
+    model = build(ctc=1.0)
+    tokens = torch.tensor([[4, 7, 5, 6, END], [6, END, PAD, PAD, PAD]])  # 4 characters in 3 cells, 1 in 2
+    batch: Any = {"audio": recordings(), "audio_lengths": LENGTHS, "tokens": tokens, "names": ["a", "b"]}
+    alone = {**batch, "audio": recordings()[1:, :8], "audio_lengths": LENGTHS[1:], "tokens": tokens[1:, :2]}
+    with torch.no_grad():
+        assert float(model.loss(batch)["loss"]) * 7 == pytest.approx(float(model.loss(alone)["loss"]) * 2, rel=1e-5)
 
 
 def test_weights_start_evenly_within_their_bounds() -> None:

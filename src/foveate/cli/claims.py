@@ -23,7 +23,7 @@ def run(argv: list[str]) -> int:
         "--threads", metavar="N,...", type=_threads, default=(),
         help="measure with N threads, and again with each further number, to see what changes",
     )  # fmt: skip
-    parser.add_argument("--json", metavar="FILE", help="also write what was found to FILE")
+    parser.add_argument("--json", metavar="FILE", help="also write what was found to FILE, after every claim")
     parser.add_argument("--list", action="store_true", help="only name them, and measure nothing")
     add_format(parser)
     args = parser.parse_args(argv)
@@ -35,14 +35,14 @@ def run(argv: list[str]) -> int:
         return _list(choose(args.names, long=True), args.format)
     if args.json:
         require_writable(args.json)
-    findings = []
+    findings, text = [], "[]\n"
     for name, claim in choose(args.names, args.long).items():
         findings.append(_examine(name, claim, args.threads))
+        text = json.dumps([finding.to_json() for finding in findings], indent=2, ensure_ascii=False) + "\n"
+        if args.json:  # after every claim, so that one that is stopped does not lose the others
+            write_atomically(args.json, text)
         if args.format == "text":
             print(_paragraph(findings[-1]), flush=True)
-    text = json.dumps([finding.to_json() for finding in findings], indent=2, ensure_ascii=False) + "\n"
-    if args.json:
-        write_atomically(args.json, text)
     if args.format == "json":
         print(text, end="")
     return 0

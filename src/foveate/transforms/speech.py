@@ -16,9 +16,10 @@ from foveate.records import Sound
 
 @dataclass(frozen=True)
 class SpeechAugment:
-    """Random speed and noise of a recording; one of features stays as it is.
+    """Random speed and noise of a recording; one of features changes its speed alone.
 
-    speed: largest relative change of the speed, 0..0.5, which moves pitch and resonances with it; usually 0.1.
+    speed: largest relative change of the speed, 0..0.5, usually 0.1. It moves pitch and resonances with it, but for
+        features, whose values stay.
     noise: (low, high), decibels between the recording and white noise that is added, drawn uniformly; usually (10, 40);
         () adds none. Lower is noisier.
     """
@@ -42,14 +43,14 @@ class SpeechAugment:
 
     def _apply(self, sample: Any) -> Any:
         sound: Sound = sample["audio"]
-        if sound.is_features:
-            return sample
         values = sound.values
         if self.speed:
             factor = 1 + self.speed * (2 * float(torch.rand(())) - 1)
             size = max(2, round(len(values) / factor))
-            values = F.interpolate(values[None, None], size, mode="linear", align_corners=True)[0, 0]
-        if self.noise:
+            rows = values.T if sound.is_features else values[None]  # (D or 1, T)
+            rows = F.interpolate(rows[None], size, mode="linear", align_corners=True)[0]
+            values = rows.T if sound.is_features else rows[0]
+        if self.noise and not sound.is_features:
             low, high = self.noise
             decibels = low + (high - low) * float(torch.rand(()))
             level = values.square().mean().sqrt() * 10 ** (-decibels / 20)

@@ -26,7 +26,7 @@ Departures from the paper:
 - A language model takes part in the search, character by character, and its weighted log-probability is divided by the
   number of characters with the model's own. The paper ranks the 32 sentences of a finished search again, by
   log P(y | x) / |y| + lambda log P_LM(y) (section 3.4).
-- `dropout`, `label_smoothing`, `warp` and `band_masks` are not the paper's; all are 0 in `Config()`. Its 20
+- `dropout`, `label_smoothing`, `warp`, `band_masks` and `ctc` are not the paper's; all are 0 in `Config()`. Its 20
   noisy copies of each recording are an augmentation of the data (`foveate.transforms`).
 - Trained by one process with the recipe's optimiser, where the paper has asynchronous stochastic gradient descent.
 - Recordings given as frames of features (`features`) are read in place of log-mel features.
@@ -51,7 +51,7 @@ from foveate.ops.padding import valid_mask
 from foveate.ops.pyramid_rnn import BidirectionalLSTM, PyramidLSTM, normalize_over_time
 from foveate.records import IGNORE, SoundFormat, SpeechBatch, SpeechOutput
 from foveate.registry import model
-from foveate.text import PAD, START, UNKNOWN
+from foveate.text import END, PAD, START, UNKNOWN
 
 LEAST_FRAMES = 8  # of a recording, however small the pyramid
 
@@ -86,6 +86,9 @@ class Config:
         usually 0 to 0.2. More helps with voices that training does not have.
     band_masks: number of stretches of bands of a training recording that are hidden, usually 0 to 2.
     band_width: largest number of bands of such a stretch, usually an eighth to a quarter of the bands.
+    ctc: share of the loss, 0..1, that connectionist temporal classification of the listener's cells has, usually 0 to
+        0.5. It teaches the listener what was said before attention has found its way, which an hour of speech is too
+        little for otherwise; more leaves less to the speller. Kim, Hori and Watanabe (2017), equation 13.
     """
 
     vocabulary: int = 50
@@ -108,6 +111,7 @@ class Config:
     warp: float = 0.0
     band_masks: int = 0
     band_width: int = 8
+    ctc: float = 0.0
 
     def __post_init__(self) -> None:
         sizes = ("mels", "hidden", "speller", "speller_layers", "embed", "attend", "band_width")
@@ -119,7 +123,7 @@ class Config:
         for name in ("features", "pyramid", "init", "band_masks"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"{name} is {getattr(self, name)}; expected 0 or more")
-        for name, most in (("sampling", 1), ("dropout", 1), ("label_smoothing", 1), ("warp", 0.5)):
+        for name, most in (("sampling", 1), ("dropout", 1), ("label_smoothing", 1), ("warp", 0.5), ("ctc", 1)):
             if not 0 <= getattr(self, name) <= most:
                 raise ConfigError(f"{name} is {getattr(self, name)}; expected 0..{most}")
         if self.rate <= 0:
@@ -172,6 +176,7 @@ class ListenAttendSpell(nn.Module):
             nn.Linear(config.speller, config.vocabulary),
         )
         self.dropout = nn.Dropout(config.dropout)
+        self.classify = nn.Linear(cells, config.vocabulary) if config.ctc else None
         if config.init:
             for parameter in self.parameters():
                 nn.init.uniform_(parameter, -config.init, config.init)
@@ -243,7 +248,10 @@ class ListenAttendSpell(nn.Module):
         audio, lengths: as for `listen`. tokens: (B, L), the characters of each recording. With `sampling` some of the
         characters are the model's own in training.
         """
-        memory, state = self.begin(audio, lengths)
+        return self._spell(*self.begin(audio, lengths), tokens)
+
+    def _spell(self, memory: Memory, state: State, tokens: Tensor) -> SpeechOutput:
+        """Return what `forward` does, of recordings that were listened to."""
         last = torch.full_like(tokens[:, 0], START)
         outputs, maps = [], []
         for i in range(tokens.shape[1]):
@@ -260,10 +268,12 @@ class ListenAttendSpell(nn.Module):
     def loss(self, batch: SpeechBatch) -> dict[str, Tensor]:
         """Return the loss, the mean over characters of their negative log-likelihood, smoothed if the Config says so.
 
-        `characters` is that without smoothing.
+        `characters` is that without smoothing. With `ctc`, the loss has that share of `ctc`, which is a mean over
+        characters, too.
         """
         tokens = batch["tokens"]
-        logits = self(batch["audio"], tokens, batch["audio_lengths"]).logits
+        memory, state = self.begin(batch["audio"], batch["audio_lengths"])
+        logits = self._spell(memory, state, tokens).logits
         target = token_targets(tokens, PAD, UNKNOWN)
         log_p = F.log_softmax(logits.float(), -1)
         valid = target != IGNORE
@@ -272,4 +282,20 @@ class ListenAttendSpell(nn.Module):
         spread = -log_p.mean(-1)[valid]
         smoothing = self.config.label_smoothing if self.training else 0.0
         loss = ((1 - smoothing) * nll.sum() + smoothing * spread.sum()) / count
-        return {"loss": loss, "characters": (nll.sum() / count).detach()}
+        losses = {"loss": loss, "characters": (nll.sum() / count).detach()}
+        if self.classify is not None:
+            ctc = self._classification(memory, tokens) / count
+            # L = lambda log p_ctc + (1 - lambda) log p_att
+            losses |= {"loss": self.config.ctc * ctc + (1 - self.config.ctc) * loss, "ctc": ctc.detach()}
+        return losses
+
+    def _classification(self, memory: Memory, tokens: Tensor) -> Tensor:
+        """Return -log p(text | cells), summed over recordings, of all ways to write the text in order over the cells.
+
+        The table's padding is the blank. Recordings with fewer cells than characters have no part in it.
+        """
+        assert self.classify is not None
+        log_p = F.log_softmax(self.classify(self.dropout(memory.cells)).float(), -1).transpose(0, 1)  # (U, B, V)
+        characters = ((tokens != PAD) & (tokens != END)).sum(1)
+        cells = memory.mask.sum(1)
+        return F.ctc_loss(log_p, tokens, cells, characters, blank=PAD, reduction="sum", zero_infinity=True)
