@@ -64,10 +64,12 @@ class TestCommonVoice:
         first, _ = SpeechTable(str(tmp_path)).notes()
         assert first.startswith("1 recording (clip_9.mp3): no transcript, left out")
 
-    def test_without_splits_what_was_confirmed_is_read(self, tmp_path):
-        common_voice(tmp_path, ())
+    @pytest.mark.parametrize("tables", [(), (("train", ()), ("dev", ()), ("test", ()))])
+    def test_without_rows_in_splits_what_was_confirmed_is_read(self, tmp_path, tables):
+        common_voice(tmp_path, tables)
         rows = sorted(row for own in read(tmp_path).values() for row in own)
         assert rows == [self.row(i) for i in range(4)]
+        assert SpeechTable(str(tmp_path)).notes()[0].startswith("invalidated.tsv, other.tsv: not read beside validated")
 
     def test_the_language_inside_is_named(self, tmp_path):
         common_voice(tmp_path / "en")

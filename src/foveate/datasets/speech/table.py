@@ -144,7 +144,8 @@ class SpeechTable(SpeechSource):
         """Tables of Common Voice beside those that are read."""
         read = [table for _, table in self.tables]
         folders = dict.fromkeys(table.parent for table in read if _is_common_voice(table))
-        return [p for folder in folders for p in _table_files(folder) if p not in read and _is_common_voice(p)]
+        files = (p for folder in folders for p in _table_files(folder) if p not in read and _is_common_voice(p))
+        return [p for p in files if _rows(p, beginning=True)]
 
     def notes(self, task: str = "") -> list[str]:
         """The notes of every source, and tables and columns of texts that are not read."""
@@ -257,7 +258,11 @@ def _has_names(table: Path) -> bool:
 
 
 def _split_tables(tables: list[tuple[str, Path]]) -> list[tuple[str, Path]]:
-    """Tables that are called train.tsv, val.tsv and so on are those of the splits, or else several with such words."""
+    """Tables that are called train.tsv, val.tsv and so on are those of the splits, or else several with such words.
+
+    Of Common Voice, whose small languages have splits without a row, those with rows.
+    """
+    tables = [pair for pair in tables if not _is_common_voice(pair[1]) or _rows(pair[1], beginning=True)]
     for called in (split_called, split_within):
         named = [(called(p.stem), p) for _, p in tables]
         named = [pair for pair in named if pair[0] in SPLIT_ORDER]
