@@ -201,6 +201,13 @@ def speech_files(root: Path) -> None:
         (root / f"{name}.txt").write_text("A cow.")
 
 
+def speech_corpus(root: Path) -> None:
+    for i, name in enumerate(NAMES):
+        tone(root / "wav48" / f"p{i % 3}" / f"{name}.wav", 300 + 100 * i)
+        (root / "txt" / f"p{i % 3}").mkdir(parents=True, exist_ok=True)
+        (root / "txt" / f"p{i % 3}" / f"{name}.txt").write_text("A cow.")
+
+
 def kaldi(root: Path) -> None:
     for name in NAMES:
         tone(root / f"{name}.wav", 300)
@@ -264,7 +271,8 @@ FILES: dict[str, Callable[[Path], None] | None] = {
     "class_folders": class_folders, "idx": idx, "distorted_mnist": idx, "common_digits": idx, "karpathy": karpathy,
     "flickr": flickr, "coco_captions": coco_captions, "caption_table": caption_table, "pasture": None,
     "parallel_text": parallel_text, "question_table": question_table, "vqa": vqa, "spatial_questions": None,
-    "speech_table": speech_table, "speech_files": speech_files, "kaldi": kaldi, "word_strings": speech_table,
+    "speech_table": speech_table, "speech_files": speech_files, "speech_corpus": speech_corpus, "kaldi": kaldi,
+    "word_strings": speech_table,
     "masks_beside": masks_beside, "sample_folders": sample_folders, "picture_folder": picture_folder,
     "cluttered_digits": idx, "stroke_json": stroke_json, "stroke_npz": stroke_npz, "inkml": inkml,
     "quick_draw": quick_draw,

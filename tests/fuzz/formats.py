@@ -414,6 +414,14 @@ def speech_files(root: Path, rng: random.Random) -> None:
         (root / f"{name}.txt").write_text("A cow.")
 
 
+def speech_corpus(root: Path, rng: random.Random) -> None:
+    end = rng.choice((".wav", "_mic1.flac"))
+    for i, name in enumerate(NAMES):
+        sound(root / "wav48" / f"p{i % 3}" / f"{name}{end}", 300 + 50 * i)
+        (root / "txt" / f"p{i % 3}").mkdir(parents=True, exist_ok=True)
+        (root / "txt" / f"p{i % 3}" / f"{name}.txt").write_text("A cow.")
+
+
 def kaldi(root: Path, rng: random.Random) -> None:
     for i, name in enumerate(NAMES):
         sound(root / "wav" / f"{name}.wav", 300 + 50 * i)
@@ -780,6 +788,7 @@ READERS: dict[str, Reader] = {
     "vqa": data(vqa, "questions"),
     "speech_table": data(speech_table, "speech"),
     "speech_files": data(speech_files, "speech"),
+    "speech_corpus": data(speech_corpus, "speech"),
     "kaldi": data(kaldi, "speech"),
     "stroke_json": data(stroke_json, "handwriting"),
     "stroke_npz": data(stroke_npz, "handwriting"),

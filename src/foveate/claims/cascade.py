@@ -191,8 +191,9 @@ def cascade(seed: int, **fields: Any) -> Predictor:
     return train_on_pasture("mnc_pasture", seed, EPOCHS, **fields)
 
 
+@cached
 def found(seed: int, **fields: Any) -> list[Instances]:
-    """Return what a trained cascade finds in the test scenes."""
+    """Return what a trained cascade finds in the test scenes; cached for the process."""
     predictor, test = cascade(seed, **fields), scenes(seed)
     return [one.objects for one in predictor.answer(test.samples, predictor.family.make_options(None))]
 

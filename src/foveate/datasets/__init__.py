@@ -21,8 +21,8 @@ from foveate.registry import Entry, entries
 # folder a sample, masks beside their images, a folder a class, and last a folder of images beside a folder of masks.
 ORDER = (
     "cityscapes", "camvid", "voc", "coco", "labelme", "idx", "video_table", "video_features", "karpathy", "flickr",
-    "coco_captions", "caption_table", "kaldi", "speech_table", "speech_files", "vqa", "question_table", "cvat",
-    "label_studio", "yolo",
+    "coco_captions", "caption_table", "kaldi", "speech_table", "speech_corpus", "speech_files", "vqa", "question_table",
+    "cvat", "label_studio", "yolo",
 )  # fmt: skip
 BY_CLASS = "class_folders"
 TAIL = ("sample_folders", "masks_beside", BY_CLASS, "folders")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -41,10 +41,16 @@ def split_notes(pairs: Mapping[str, Sequence[HasPicture]], noun: str = "picture"
     notes = []
     if "val" in pairs and len(pairs["val"]) < FEW:
         notes.append(small_val_note(len(pairs["val"]), noun))
-    if "train" in pairs and "val" not in pairs and "test" in pairs:
-        notes.append("there is no val split, so epochs are ranked on test, whose score is then no test's; add val")
+    notes += missing_val_notes(pairs)
     splits = {split: [p.picture for p in pairs[split]] for split in pairs if split != COMBINED}
     return [*notes, *equal_notes(splits, noun), *_augmented_notes(splits, noun)]
+
+
+def missing_val_notes(splits: Collection[str]) -> list[str]:
+    """A sentence on splits without val, where test stands in for it."""
+    if "val" in splits or not {"train", "test"} <= set(splits):
+        return []
+    return ["there is no val split, so epochs are ranked on test, whose score is then no test's; add val"]
 
 
 def _augmented_notes(splits: Mapping[str, Sequence[Path]], noun: str) -> list[str]:

@@ -67,16 +67,17 @@ def listen_attend_spell_an4() -> Recipe:
     return Recipe(
         model="listen_attend_spell",
         config=las.Config(
-            features=13, rate=100, hidden=128, pyramid=3, speller=256, speller_layers=1, embed=64, attend=128, init=0.0,
-            dropout=0.3, label_smoothing=0.1, sampling=0.1,
+            features=13, rate=100, hidden=128, pyramid=2, speller=256, speller_layers=1, embed=32, attend=128, init=0.0,
+            dropout=0.3, label_smoothing=0.05, sampling=0.1, ctc=0.3,
         ),
+        augment=SpeechAugment(),
         text=Characters(),
         options=SpeechOptions(),
         optim=Optim(lr=2e-3, weight_decay=0.01, clip=1.0),
-        epochs=50,
-        batch_size=16,
+        epochs=60,
+        batch_size=8,
         ema=0.99,
-        validate_every=5,
+        validate_every=10,
     )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Sound files: WAV by the standard library, FLAC, OGG, MP3 and other WAV by soundfile (the extra `audio`).
+"""Sound files: WAV by the standard library; FLAC, OGG, MP3, NIST SPHERE and other WAV by soundfile (extra `audio`).
 
     sound = read_sound(Path("clip.flac"))     # one channel, -1..1, at the file's own rate
     sound = resampled(sound, 16000)
@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import math
+import re
 import struct
 import wave
 from fractions import Fraction
@@ -28,6 +29,8 @@ LOWEST_RATE, HIGHEST_RATE = 2000, 384_000  # samples a second of files that hold
 SILENCE = 10 ** (-80 / 20)  # largest deviation from the mean of a file that holds none, of full scale
 CLIPPED_SHARE = 1e-3  # of the samples, at full scale beside another such, from which a file is called clipped
 CLIPPED_LEVEL = 0.999
+_SPHERE = b"NIST_1A"  # first bytes of NIST's SPHERE files
+_SPHERE_HEADER = 1024  # bytes
 MAX_SECONDS = 6 * 3600  # of one file
 SHORTEST_PART = 4  # times which a part of a recording may be shorter than the longest
 
@@ -61,6 +64,20 @@ class _Source(NamedTuple):
             return ".wav" if self.content[:4] == b"RIFF" and self.content[8:12] == b"WAVE" else ""
         return self.content.suffix.lower()
 
+    def begins_with(self, mark: bytes) -> bool:
+        """True if these are the first bytes."""
+        return self.first(len(mark)) == mark
+
+    def first(self, count: int) -> bytes:
+        """The first bytes. Raises DataError for a file that cannot be read."""
+        if isinstance(self.content, bytes):
+            return self.content[:count]
+        try:
+            with self.content.open("rb") as file:
+                return file.read(count)
+        except OSError as error:
+            raise DataError(f"{self}: cannot be read ({error.strerror or error})") from None
+
     def open(self) -> BinaryIO | str:
         """The file as `wave` and soundfile take it."""
         return io.BytesIO(self.content) if isinstance(self.content, bytes) else str(self.content)
@@ -86,7 +103,14 @@ def sound_header(given: Path | bytes, name: str = "") -> SoundHeader:
     try:
         about = soundfile.info(path.open())
     except Exception as error:  # soundfile's own class, or one of the C library's
+        if path.begins_with(_SPHERE):
+            raise DataError(
+                f"{path}: a NIST SPHERE file that cannot be read ({_reason(error)}): it is damaged, or packed with "
+                "shorten; if it is packed, write it as WAV: sph2pipe -f wav OLD NEW"
+            ) from None
         raise DataError(f"{path}: not a sound file that can be read ({_reason(error)})") from None
+    if about.format == "NIST" and (named := _sphere_samples(path)) > about.frames:
+        raise DataError(f"{path}: {about.frames} of the {named} samples that its header names; restore it from a copy")
     bits = {"PCM_S8": 8, "PCM_U8": 8, "PCM_16": 16, "PCM_24": 24, "PCM_32": 32}.get(about.subtype, 0)
     return _checked(path, SoundHeader(about.samplerate, about.frames, about.channels, bits), about.format != "FLAC")
 
@@ -185,8 +209,16 @@ def resampled(sound: Sound, rate: float) -> Sound:
     return dataclasses.replace(sound, values=torch.from_numpy(values), rate=rate, notes=notes)
 
 
+def _sphere_samples(path: _Source) -> int:
+    """The samples of each channel that the header of a NIST SPHERE file names; 0 if it does not."""
+    match = re.search(rb"\nsample_count -i (\d+)", path.first(_SPHERE_HEADER))
+    return int(match[1]) if match else 0
+
+
 def _wave_header(path: _Source) -> SoundHeader | None:
     """The header of a plain PCM file; None for other kinds of WAV, which soundfile may read. Raises DataError."""
+    if path.begins_with(_SPHERE):  # TIMIT and others of its time call it .wav
+        return None
     try:
         with wave.open(path.open(), "rb") as file:
             return SoundHeader(file.getframerate(), file.getnframes(), file.getnchannels(), 8 * file.getsampwidth())

@@ -20,11 +20,12 @@ import numpy as np
 import torch
 
 from foveate.datasets.arrays import read_arrays
-from foveate.datasets.checks import equal_notes, label_digest
+from foveate.datasets.checks import equal_notes, label_digest, missing_val_notes
 from foveate.datasets.drawn import Drawn
 from foveate.datasets.files import ScannedSource, raise_problems
+from foveate.datasets.speech.division import divided, with_distinct_names
 from foveate.datasets.speech.rates import rate_notes
-from foveate.datasets.splits import SPLIT_ORDER, SPLITS_FILE, draw_share, read_splits, split_called
+from foveate.datasets.splits import SPLIT_ORDER, split_called
 from foveate.datasets.text_doubts import is_missing, text_notes
 from foveate.disk import is_hidden
 from foveate.errors import DataError, counted, listed
@@ -32,8 +33,6 @@ from foveate.records import Problem, Sound, SpeechSample
 from foveate.sounds import SOUND_SUFFIXES, read_sound, resampled, sound_header
 
 MOST_RATE = 16000  # Hz; speech has little above half of it
-VAL_SHARE = 0.2
-FEW_SPEAKERS = 3  # below which recordings are divided, not speakers
 FEATURE_ARRAYS = "data (frames, values), offsets (recordings + 1) and ids (recordings)"
 FEATURE_RATE = 100.0  # frames a second of features whose file does not say it
 LONGEST = 30  # seconds of a recording to learn from
@@ -155,12 +154,22 @@ class SpeechSource(ScannedSource[SpeechScan]):  # type: ignore[type-var]
     """
 
     tasks: ClassVar[tuple[str, ...]] = ("speech",)
-    title: ClassVar[str]
+    draws_val: ClassVar[bool] = False  # from train, where the splits lack it
 
     path: str
     rate: int
     seed: int
     whole: bool
+
+    @property
+    @abstractmethod
+    def title(self) -> str:
+        """The format, for messages."""
+
+    @property
+    def folder(self) -> Path:
+        """The folder that splits.json lies in."""
+        return Path(self.path)
 
     @abstractmethod
     def lines(self, problems: list[Problem]) -> list[tuple[Line, Path]]:
@@ -219,6 +228,7 @@ class SpeechSource(ScannedSource[SpeechScan]):  # type: ignore[type-var]
             )
         notes += text_notes((one.text for one in self.scan.utterances), "transcript")
         sounds = {split: [one.file for one in own if one.frames is None] for split, own in self.scan.pairs.items()}
+        notes += missing_val_notes(self.scan.pairs)
         return notes + rate_notes(self.scan.utterances) + equal_notes(sounds, "recording")
 
     def remarks(self, task: str = "") -> dict[str, Any]:
@@ -261,7 +271,7 @@ class SpeechSource(ScannedSource[SpeechScan]):  # type: ignore[type-var]
             raise DataError(f"{self.path}: no transcripts; expected at least one recording with a text")
         if len(features) > 1 or (features and any(one.frames is None for group in found.values() for one in group)):
             raise DataError(f"{self.path}: features of several sizes, or features beside sound; give one kind")
-        pairs, drawn = self._divide(found, problems)
+        pairs, drawn = self._divide(with_distinct_names(found, self.folder), problems)
         return SpeechScan(pairs, problems, sorted(self.unnamed(used)), features.pop() if features else 0, drawn)
 
     @staticmethod
@@ -282,42 +292,19 @@ class SpeechSource(ScannedSource[SpeechScan]):  # type: ignore[type-var]
         """Splits as the files name them, else drawn and kept in splits.json."""
         rest = list(found.get("", []))
         named = {split: list(group) for split, group in found.items() if split}
-        if self.whole or (named and not rest):
-            unknown_names = sorted(set(named) - set(SPLIT_ORDER))
-            if unknown_names:
-                problems.append(Problem(Path(self.path), f"split '{unknown_names[0]}'; expected train, val or test"))
-            return {split: named[split] for split in SPLIT_ORDER if split in named}, Drawn()
-        if named:
+        if not named:
+            return divided(rest, self.folder, self.seed)
+        drawn = Drawn()
+        if rest:
             problems.append(
                 Problem(Path(self.path), f"'{rest[0].name}' is in no split, where others are; name train, val or test")
             )
-            return {split: named[split] for split in SPLIT_ORDER if split in named}, Drawn()
-        return self._drawn(rest)
-
-    def _drawn(self, utterances: list[Utterance]) -> tuple[dict[str, list[Utterance]], Drawn]:
-        file = Path(self.path) / SPLITS_FILE
-        written = read_splits(file) if file.is_file() else {}
-        by_speaker = all(one.speaker for one in utterances) and (
-            len({one.speaker for one in utterances}) >= FEW_SPEAKERS
-        )
-        unit = "by speaker" if by_speaker else "by recording"
-        known = {name: split for split, names in written.items() for name in names}
-        units = sorted({one.speaker if by_speaker else one.name for one in utterances}, key=self._share)
-        if len(units) < 2:
-            raise DataError(f"{self.path}: one recording; expected at least two, to train on and to validate on")
-        chosen = set(units[: max(1, round(VAL_SHARE * len(units)))])
-        pairs: dict[str, list[Utterance]] = {"train": [], "val": []}
-        for one in utterances:
-            split = known.get(one.name) or ("val" if (one.speaker if by_speaker else one.name) in chosen else "train")
-            pairs.setdefault(split, []).append(one)
-        pairs = {split: group for split, group in pairs.items() if group}
-        fresh = any(one.name not in known for one in utterances)
-        clause = f"split as {SPLITS_FILE} says" if written else f"split drawn {unit} from seed {self.seed}"
-        names = {split: [one.name for one in group] for split, group in pairs.items()}
-        return pairs, Drawn(clause, file, names if fresh else {}, self.seed)
-
-    def _share(self, name: str) -> float:
-        return draw_share(name, self.seed)
+        elif not self.whole and self.draws_val and "train" in named and "val" not in named:
+            parts, drawn = divided(named["train"], self.folder, self.seed, "val of train")
+            named |= parts
+        if unknown_names := sorted(set(named) - set(SPLIT_ORDER)) if not rest else []:
+            problems.append(Problem(Path(self.path), f"split '{unknown_names[0]}'; expected train, val or test"))
+        return {split: named[split] for split in SPLIT_ORDER if split in named}, drawn
 
 
 def files_of_sound(folder: Path) -> list[Path]:

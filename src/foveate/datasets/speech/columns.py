@@ -61,7 +61,7 @@ def layout_of(rows: Sequence[Sequence[str]]) -> Layout:
         return Layout({"file": 0, "text": left[0]} | split)
     if len(left) == 2 and _are_one_text(rows, left[0], left[1]):
         return Layout({"file": 0, "text": left[1]} | split, twice=True)
-    if len(left) != 2 or _are_reversed(held[left[0]], held[left[1]]):
+    if len(left) != 2 or _are_reversed(held[left[0]], held[left[1]]) or _are_sentences(held[left[0]]):
         second, third = ([*rows[0], "", ""][place].strip()[:20] for place in (1, 2))
         raise DataError(
             f"{counted(count, 'column')} without a line of names, '{second}' in the second and '{third}' in the third; "
@@ -84,6 +84,11 @@ def _are_reversed(speakers: Sequence[str], texts: Sequence[str]) -> bool:
     if _words(speakers) > max(1.0, _words(texts)):
         return True
     return _words(texts) <= 1 and _are_numbered(texts) and not _are_numbered(speakers)
+
+
+def _are_sentences(cells: Sequence[str]) -> bool:
+    """True for texts of more than two words, none of them twice, which names of speakers are not."""
+    return len(cells) > 1 and len(set(cells)) == len(cells) and _words(cells) > 2
 
 
 def _are_numbered(cells: Sequence[str]) -> bool:

@@ -30,6 +30,7 @@ FEATURES = "features.npz"
 _LISTS = "filelists"  # the folder that VITS keeps its lists in
 _MOST = 20  # files of JSON or lists in a folder, above which they are one a sample
 _TRIED = 20  # rows that a table is known by
+_VALIDATED = "validated"  # Common Voice's table of what listeners confirmed, of which train, dev and test are parts
 
 
 @dataset("speech_table")
@@ -44,8 +45,8 @@ class SpeechTable(SpeechSource):
     file|text, file|speaker|text, file|speaker|language|text. Files are named relative to the table, without or with
     their folder, and with or without their ending; URL escapes count as what they stand for.
     Folders train, val and test with a table each are the splits, and so are several tables with such words in their
-    names. In place of sound, features.npz holds `data` (frames,
-    values), `offsets` and `ids`, and `rate`, frames a second, if it is not 100.
+    names; without such, of the tables of Common Voice validated.tsv is read. In place of sound, features.npz holds
+    `data` (frames, values), `offsets` and `ids`, and `rate`, frames a second, if it is not 100.
 
     path: the folder.
     rate: samples a second that recordings are resampled to; 0 for the rate of most of them, 16000 at most.
@@ -79,6 +80,8 @@ class SpeechTable(SpeechSource):
                 name = rows[0][0].name
                 return f"has {table.name}, whose recording '{name}' is not there; name files relative to the table"
             return f"has {table.name} without two columns; write a line FILE, a tab, TEXT a recording"
+        if any(SpeechTable.recognise(p) for p in sorted(path.iterdir()) if p.is_dir() and not is_hidden(p.name)):
+            return ""  # `recognise` names the folder
         return (
             f"has sound ({first.name if first else ''}), but no transcripts; add transcripts.tsv with a line FILE, a "
             "tab, TEXT a recording, or a file .txt beside each"
@@ -133,7 +136,16 @@ class SpeechTable(SpeechSource):
         """Files of sound beside the tables that no row names."""
         folders = dict.fromkeys(_home(table) for _, table in self.tables)
         files = dict.fromkeys(p for folder in folders for p in files_of_sound(folder))
-        return [p for p in files if p not in used]
+        elsewhere = {line.name for table in self._passed_over for line, _ in _rows(table)}
+        return [p for p in files if p not in used and p.name not in elsewhere]
+
+    @cached_property
+    def _passed_over(self) -> list[Path]:
+        """Tables of Common Voice beside those that are read."""
+        read = [table for _, table in self.tables]
+        folders = dict.fromkeys(table.parent for table in read if _is_common_voice(table))
+        files = (p for folder in folders for p in _table_files(folder) if p not in read and _is_common_voice(p))
+        return [p for p in files if _rows(p, beginning=True)]
 
     def notes(self, task: str = "") -> list[str]:
         """The notes of every source, and tables and columns of texts that are not read."""
@@ -141,7 +153,13 @@ class SpeechTable(SpeechSource):
         found = list(super().notes(task))
         for folder in dict.fromkeys(table.parent for table in read):
             first = next(table.name for table in read if table.parent == folder)
-            for other in _table_files(folder):
+            if others := [table for table in self._passed_over if table.parent == folder]:
+                names = ", ".join(table.name for table in read if table.parent == folder)
+                found.append(
+                    f"{', '.join(table.name for table in others)}: not read beside {names}, since these tables of "
+                    "Common Voice repeat rows of others, or hold recordings that listeners did not confirm"
+                )
+            for other in _table_files(folder) if not any(map(_is_common_voice, read)) else ():
                 if other not in read and _names_recordings(other):
                     found.append(
                         f"{other.name} is not read, beside {first}; name it train, val or test if it is a split, or "
@@ -240,13 +258,23 @@ def _has_names(table: Path) -> bool:
 
 
 def _split_tables(tables: list[tuple[str, Path]]) -> list[tuple[str, Path]]:
-    """Tables that are called train.tsv, val.tsv and so on are those of the splits, or else several with such words."""
+    """Tables that are called train.tsv, val.tsv and so on are those of the splits, or else several with such words.
+
+    Of Common Voice, whose small languages have splits without a row, those with rows.
+    """
+    tables = [pair for pair in tables if not _is_common_voice(pair[1]) or _rows(pair[1], beginning=True)]
     for called in (split_called, split_within):
         named = [(called(p.stem), p) for _, p in tables]
         named = [pair for pair in named if pair[0] in SPLIT_ORDER]
         if named and (called is split_called or len(tables) > 1):
             return named
-    return tables
+    return [pair for pair in tables if pair[1].stem.lower() == _VALIDATED and _is_common_voice(pair[1])] or tables
+
+
+def _is_common_voice(table: Path) -> bool:
+    """True for tables with Common Voice's columns, which lie beside its folder clips."""
+    rows = _cells(table, beginning=True) if (table.parent / "clips").is_dir() else []
+    return bool(rows) and {"client_id", "path", "sentence"} <= set(lowered(rows[0]))
 
 
 def _rows(table: Path, beginning: bool = False) -> list[tuple[Line, list[str]]]:
