@@ -165,6 +165,7 @@ def test_a_cascade_is_trained_with_the_fields_of_its_arm(monkeypatch: pytest.Mon
     monkeypatch.setattr(cascade, "scenes", lambda seed, count=0: scene)
     for name in ("five_stages_beat_three", "end_to_end_beats_stage_by_stage"):
         find("claim", name).load()().measure(4)
+        cascade.found.cache_clear()
     own = ("mnc_pasture", 4, cascade.EPOCHS)
     assert calls == [(*own, {}), (*own, {"config__stages": 3}), (*own, {}), (*own, {"config__end_to_end": False})]
 
