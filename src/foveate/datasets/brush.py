@@ -17,6 +17,8 @@ from array import array
 
 import numpy as np
 
+from foveate.errors import counted
+
 _HEADER, _WORD, _CHANNELS = 32 + 5 + 4 * 4, 8, 4  # in bits
 
 
@@ -37,10 +39,10 @@ def stroke_runs(packed: bytes, height: int, width: int) -> np.ndarray:
 
 
 def _groups(packed: bytes, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
-    """How often words follow each other (G,) int64, and the words (G,) uint8. Raises ValueError."""
+    """Repeats (G,) int64 of words, and the words (G,) uint8, in order. Raises ValueError."""
     bits, total = 8 * len(packed), height * width * _CHANNELS
     if bits < _HEADER:
-        raise ValueError(f"run lengths of {len(packed)} bytes, which are cut short")
+        raise ValueError(f"run lengths of {counted(len(packed), 'byte')}, which are cut short")
     header = int.from_bytes(packed[:7], "big") >> (56 - _HEADER)
     stated, word_bits = header >> 21, (header >> 16 & 31) + 1
     sizes = [(header >> shift & 15) + 1 for shift in (12, 8, 4, 0)]
