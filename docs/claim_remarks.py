@@ -119,6 +119,18 @@ def asked_objects(claim: Claim, results: Results) -> str:
     )
 
 
+def related_things(claim: Claim, results: Results) -> str:
+    """Accuracy of the recorded recipe on questions that relate two things."""
+    share = results.get("ask_attend_answer_pasture", {}).get("scores", {}).get("per_kind", {}).get("relation")
+    if share is None:
+        return ""
+    return (
+        "words alone are right half of the time, and networks about there have not learned to relate, with one hop or "
+        f"two; with the whole recipe, on more scenes, two hops answer {100 * share:.1f} % of such questions (one seed, "
+        "[results](results.md#questions)), and one hop was not recorded."
+    )
+
+
 def distorted_digits(claim: Claim, results: Results) -> str:
     """Error on each kind of distorted MNIST without and with an affine transformer."""
     errors: dict[str, list[float]] = {}
@@ -173,6 +185,7 @@ REMARKS: dict[str, Remark] = {
     "skips_improve_boundaries": skips,
     "many_looks_beat_one": many_looks,
     "attention_falls_on_what_is_named": named_objects,
+    "two_hops_relate_two_things": related_things,
     "evidence_is_where_the_asked_object_is": asked_objects,
     "transformer_helps_a_classifier": distorted_digits,
     "residual_inception_ends_equal": inception_pairs,
