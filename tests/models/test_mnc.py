@@ -234,13 +234,15 @@ def test_the_boxes_of_an_image_do_not_depend_on_each_other(
 ) -> None:
     net.eval()
     image = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    boxes = some_boxes(20)
+    monkeypatch.setattr("foveate.models.instances.detector.PART", part)
     with torch.inference_mode():
-        whole = net(image)
-        monkeypatch.setattr("foveate.models.instances.detector.PART", part)
-        parts = net(image)
+        features = net.features(image)[0]
+        whole, parts = net.stage(features, boxes), net.stage_in_parts(features, boxes)
+        none = net.stage_in_parts(features, boxes[:0])
     net.train()
-    assert len(whole.boxes) > part
     torch.testing.assert_close(parts, whole, rtol=1e-4, atol=1e-5)
+    assert [len(one) for one in none] == [0] * 5
 
 
 def test_smooth_l1_by_hand() -> None:
