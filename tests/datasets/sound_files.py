@@ -1,4 +1,4 @@
-"""Sound files for tests: tones in WAV, written with the standard library."""
+"""Sound files for tests: tones in WAV, written with the standard library, and in other formats with soundfile."""
 
 import wave
 
@@ -32,6 +32,23 @@ def write_wav(path, samples, rate=8000, width=2):
         file.setframerate(rate)
         file.writeframes(raw)
     return path
+
+
+def write_sound(path, pitch=300, **coding):
+    """Write half a second of a tone in the format of the name; other than plain WAV with soundfile's arguments."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix.lower() == ".wav" and not coding:
+        return write_wav(path, tone(pitch, 0.5))
+    import soundfile
+
+    soundfile.write(path, tone(pitch, 0.5), 8000, **coding)
+    return path
+
+
+def write_text(path, text):
+    """Write a text with the line ends that it has."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(text.encode())
 
 
 def write_words(root, speakers=("ann", "bob", "cy"), takes=2, rate=8000):

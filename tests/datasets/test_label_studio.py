@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from label_studio_files import maps, write_project
 
-from foveate.datasets import recognise
 from foveate.datasets.label_studio import LabelStudio
 from foveate.errors import DataError
 
@@ -28,19 +26,7 @@ def task(number: int, *results: list[dict[str, Any]], image: str = "", **more: A
 
 
 def project(root: Path, *tasks: dict[str, Any], folder: str = "images") -> LabelStudio:
-    (root / folder).mkdir(parents=True, exist_ok=True)
-    for k in range(3):
-        Image.new("RGB", (WIDTH, HEIGHT), (k, 50, 60)).save(root / folder / f"{k}.png")
-    (root / "project-1.json").write_text(json.dumps([*tasks]))
-    source = recognise(root)
-    assert isinstance(source, LabelStudio)
-    return source
-
-
-def maps(source: LabelStudio) -> dict[str, np.ndarray]:
-    return {
-        sample["name"]: sample["mask"].numpy() for split in source.splits() for sample in source.open(split, "semantic")
-    }
+    return write_project(root, tasks, (WIDTH, HEIGHT), folder)
 
 
 def filled(rows: slice, columns: slice, value: int = 1) -> np.ndarray:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from label_studio_files import maps, write_project
 from PIL import Image
 
 from foveate.datasets import recognise
@@ -145,19 +146,7 @@ def task(number: int, *results: list[dict[str, Any]], **more: Any) -> dict[str, 
 
 
 def project(root: Path, *tasks: dict[str, Any]) -> LabelStudio:
-    (root / "images").mkdir(exist_ok=True)
-    for k in range(3):
-        Image.new("RGB", (WIDTH, HEIGHT), (k, 50, 60)).save(root / "images" / f"{k}.png")
-    (root / "project.json").write_text(json.dumps([*tasks]))
-    source = recognise(root)
-    assert isinstance(source, LabelStudio)
-    return source
-
-
-def maps(source: LabelStudio) -> dict[str, np.ndarray]:
-    return {
-        sample["name"]: sample["mask"].numpy() for split in source.splits() for sample in source.open(split, "semantic")
-    }
+    return write_project(root, tasks, (WIDTH, HEIGHT))
 
 
 def others() -> tuple[dict[str, Any], ...]:
@@ -239,8 +228,8 @@ def test_found_behind_a_stroke_of_megabytes(tmp_path: Path) -> None:
     long = stroke(COW, "cow", original_width=600, original_height=700)
     long["value"] = {"format": "rle", "rle": packed(noise, runs=False), "brushlabels": ["cow"]}
     project(tmp_path, *(task(k, [stroke(COW, "cow")]) for k in range(3)))
-    (tmp_path / "project.json").write_text(json.dumps([task(0, [long]), *others()]))
-    assert (tmp_path / "project.json").stat().st_size > 1 << 22
+    (tmp_path / "project-1.json").write_text(json.dumps([task(0, [long]), *others()]))
+    assert (tmp_path / "project-1.json").stat().st_size > 1 << 22
     Image.new("RGB", (600, 700)).save(tmp_path / "images" / "0.png")
     source = recognise(tmp_path)
     assert isinstance(source, LabelStudio) and not source.problems()
@@ -267,7 +256,7 @@ def test_refused(tmp_path: Path, changed: dict[str, Any], message: str) -> None:
     broken["value"] |= changed
     source = project(tmp_path, task(7, [broken], data={"image": "0.png"}), *others())
     (problem,) = source.problems()
-    assert f"{tmp_path / 'project.json'}: task 7, region 1 (brushlabels)" in str(problem) and message in str(problem)
+    assert f"{tmp_path / 'project-1.json'}: task 7, region 1 (brushlabels)" in str(problem) and message in str(problem)
     with pytest.raises(DataError):
         source.open("train", "semantic")
 

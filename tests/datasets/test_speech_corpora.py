@@ -4,7 +4,7 @@ import json
 import shutil
 
 import pytest
-from sound_files import tone, write_wav
+from sound_files import tone, write_sound, write_text
 
 from foveate.datasets import recognise
 from foveate.datasets.speech.corpora import SpeechCorpus
@@ -12,19 +12,6 @@ from foveate.datasets.speech.table import SpeechTable
 from foveate.errors import DataError
 
 soundfile = pytest.importorskip("soundfile")
-
-
-def write_sound(path, pitch=300, **coding):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if path.suffix.lower() == ".wav" and not coding:
-        return write_wav(path, tone(pitch, 0.5))
-    soundfile.write(path, tone(pitch, 0.5), 8000, **coding)
-    return path
-
-
-def write_text(path, text):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(text.encode())
 
 
 def librispeech(root, parts=(("train-clean-100", 3), ("train-other-500", 1), ("dev-clean", 1), ("test-other", 1))):

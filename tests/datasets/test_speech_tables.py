@@ -1,26 +1,13 @@
 """Tables of published corpora of speech, Common Voice's and LJSpeech's, and what tables of any kind share with them."""
 
 import pytest
-from sound_files import tone, write_wav
+from sound_files import write_sound, write_text
 
 from foveate.datasets import recognise
 from foveate.datasets.speech.table import SpeechTable
 from foveate.errors import DataError
 
 soundfile = pytest.importorskip("soundfile")
-
-
-def write_sound(path, pitch=300, **coding):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if path.suffix.lower() == ".wav" and not coding:
-        return write_wav(path, tone(pitch, 0.5))
-    soundfile.write(path, tone(pitch, 0.5), 8000, **coding)
-    return path
-
-
-def write_text(path, text):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(text.encode())
 
 
 def common_voice(root, tables=(("train", (0, 1)), ("dev", (2,)), ("test", (3,)))):

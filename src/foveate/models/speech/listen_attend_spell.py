@@ -88,7 +88,9 @@ class Config:
     band_width: largest number of bands of such a stretch, usually an eighth to a quarter of the bands.
     ctc: share of the loss, 0..1, that connectionist temporal classification of the listener's cells has, usually 0 to
         0.5. It teaches the listener what was said before attention has found its way, which an hour of speech is too
-        little for otherwise; more leaves less to the speller. Kim, Hori and Watanabe (2017), equation 13.
+        little for otherwise; more leaves less to the speller. Recordings with too few cells for their text have no part
+        in it. Kim, Hori and Watanabe (2017), "Joint CTC-Attention based End-to-End Speech Recognition using Multi-task
+        Learning".
     """
 
     vocabulary: int = 50
